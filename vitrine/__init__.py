@@ -1,0 +1,1 @@
+"""Vitrine: image features of product catalogs, searched, clustered, compared and served."""

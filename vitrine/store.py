@@ -7,7 +7,6 @@ a put is atomic by itself.
 import errno
 import hashlib
 import io
-import os
 import uuid
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,15 +39,17 @@ class Store:
 
     @cached_property
     def _filesystem(self) -> tuple[fsspec.AbstractFileSystem, str]:
-        filesystem, path = fsspec.core.url_to_fs(os.path.expanduser(self.root))
+        filesystem, path = fsspec.core.url_to_fs(self.root)
         return filesystem, path.rstrip("/")
 
     @property
     def filesystem(self) -> fsspec.AbstractFileSystem:
+        """The fsspec file system that the root lies on."""
         return self._filesystem[0]
 
     @property
     def is_local(self) -> bool:
+        """Whether the root is a folder of this machine."""
         return isinstance(self.filesystem, LocalFileSystem)
 
     @property
@@ -67,9 +68,10 @@ class Store:
         return f"{self._filesystem[1]}/{name}"
 
     def exists(self, name: str) -> bool:
+        """Whether something has this name."""
         return bool(self.filesystem.exists(self.path(name)))
 
-    def list(self, folder: str, suffix: str = "") -> list[str]:
+    def names(self, folder: str, suffix: str = "") -> list[str]:
         """Names of the files directly in a folder, sorted; none where the folder is not there."""
         prefix = self.path(folder)
         if not self.filesystem.exists(prefix):
@@ -78,7 +80,8 @@ class Store:
         return sorted(f"{folder}/{Path(path).name}" for path in files if path.endswith(suffix))
 
     def read_bytes(self, name: str) -> bytes:
-        """
+        """Read a file whole.
+
         Raises:
             FileNotFoundError: nothing has this name.
         """
@@ -106,7 +109,7 @@ class Store:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             temporary.write_bytes(data)
-            os.replace(temporary, target)
+            temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -123,7 +126,8 @@ class Store:
         return sha256
 
     def read_image(self, sha256: str) -> bytes:
-        """
+        """Read an image's original bytes.
+
         Raises:
             FileNotFoundError: the store does not hold this image.
         """

@@ -1,0 +1,1 @@
+"""Fetching the images of a catalog into the store."""

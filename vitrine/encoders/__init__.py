@@ -1,0 +1,1 @@
+"""Encoders: the zoo, its weights, preprocessing and forward pass."""

@@ -7,7 +7,6 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 import skops.io
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
-from skops.io.exceptions import UntrustedTypesFoundException
 
 from vitrine.errors import VitrineError
 
@@ -25,7 +24,7 @@ def load_model(data: bytes) -> PCA | KMeans:
     """
     try:
         model = skops.io.loads(data)
-    except (BadZipFile, KeyError, ValueError, TypeError, UntrustedTypesFoundException) as error:
+    except (BadZipFile, KeyError, TypeError, ValueError) as error:
         raise VitrineError(f"not a readable model: {error}. Run again to write it anew") from error
     if not isinstance(model, PCA | KMeans):
         raise VitrineError(f"not a PCA or K-Means model but a {type(model).__name__}. Run again to write it anew")

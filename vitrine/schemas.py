@@ -60,9 +60,11 @@ LEDGER = pa.schema(
         pa.field("status", pa.string(), nullable=False),
         pa.field("reason", pa.string()),
         pa.field("detail", pa.string()),
+        pa.field("feature_file", pa.string()),
     ]
 )
-"""A run's ledger: every catalog row, in order, with the one outcome it ended in: ok, failed or quarantined."""
+"""A run's ledger: every catalog row, in order, with the one outcome it ended in: ok, failed or quarantined.
+`feature_file` names the store's file that holds the feature of an ok row."""
 
 NEIGHBORS = pa.schema(
     [

@@ -72,12 +72,17 @@ class Store:
         return bool(self.filesystem.exists(self.path(name)))
 
     def names(self, folder: str, suffix: str = "") -> list[str]:
-        """Names of the files directly in a folder, sorted; none where the folder is not there."""
+        """Names of what lies directly in a folder, sorted; none where the folder is not there."""
         prefix = self.path(folder)
         if not self.filesystem.exists(prefix):
             return []
         files = (str(path) for path in self.filesystem.ls(prefix, detail=False))
         return sorted(f"{folder}/{Path(path).name}" for path in files if path.endswith(suffix))
+
+    def walk(self, folder: str) -> list[str]:
+        """Names of all files in a folder, however deep, sorted."""
+        root = self.path("")
+        return sorted(str(path).removeprefix(root) for path in self.filesystem.find(self.path(folder)))
 
     def read_bytes(self, name: str) -> bytes:
         """Read a file whole.
@@ -113,6 +118,12 @@ class Store:
         finally:
             temporary.unlink(missing_ok=True)
 
+    def write_tree(self, folder: str, source: Path) -> None:
+        """Copy every file of a local folder, however deep."""
+        for path in sorted(source.rglob("*")):
+            if path.is_file():
+                self.write_bytes(f"{folder}/{path.relative_to(source).as_posix()}", path.read_bytes())
+
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
         if self.exists(name):
@@ -143,6 +154,20 @@ class Store:
         """Read a Parquet table, or some of its columns."""
         with self.filesystem.open(self.path(name), "rb") as file:
             return pq.read_table(file, columns=columns)
+
+    def read_ref(self, ref: Ref) -> bytes:
+        """Read the file that a ref names.
+
+        Raises:
+            StoreError: it is gone, or is no longer what it was.
+        """
+        try:
+            data = self.read_bytes(ref.path)
+        except FileNotFoundError as error:
+            raise StoreError(f"{self.root}: {ref.path} is gone. Run 'vitrine run' again to write it anew") from error
+        if digest_of(data) != ref.digest:
+            raise StoreError(f"{self.root}: {ref.path} has changed since its run. Run 'vitrine run' again")
+        return data
 
     def holds(self, ref: Ref) -> bool:
         """Whether the file that a ref names is there and has the digest it had."""

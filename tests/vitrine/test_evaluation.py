@@ -149,7 +149,7 @@ def labelled(classes: int = 3, items: int = 30, views: int = 3, d: int = 12) -> 
 
 
 def test_probe_tells_clear_labels_and_not_random_ones() -> None:
-    x, labels, items = labelled()
+    x, labels, items = labelled(d=60)
     assert probe_accuracy(x, labels, items, CONFIG, 0) == 1.0
     by_item = dict(zip(dict.fromkeys(items), np.random.default_rng(1).permutation(["a", "b"] * 15), strict=True))
     at_random = probe_accuracy(x, [str(by_item[item]) for item in items], items, CONFIG, 0)
@@ -244,7 +244,7 @@ def test_a_linear_target_is_predicted() -> None:
 
 
 def test_a_random_target_is_not_predicted() -> None:
-    x, _, items = linear()
+    x, _, items = linear(d=120)
     by_item = np.repeat(np.random.default_rng(5).normal(size=100), 2)
     result = regression_r2(x, by_item, items, CONFIG, 0)
     # A regression that saw the test items' other views would beat the mean.

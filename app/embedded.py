@@ -1,0 +1,63 @@
+"""The embedded defaults: without a Prefect or MLflow server of the user's, their databases lie in the store."""
+
+import logging
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from vitrine.errors import VitrineError
+from vitrine.store import Store
+
+PREFECT_DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
+DEFAULTS = {
+    "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
+    # On a busy machine the first start, which creates the database, takes longer than Prefect's 20 seconds.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    # MLflow tells of tables that it creates, and that a PCA cannot predict.
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+}
+
+
+def use_store(store: Store) -> None:
+    """Point Prefect at a database in the store; what the user set stays. To be called before Prefect is imported."""
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    if store.is_local:
+        store.local_root.mkdir(parents=True, exist_ok=True)
+        os.environ.setdefault(PREFECT_DATABASE, _prefect_database(store))
+
+
+def quiet_logs() -> None:
+    """Leave on the console what a person reads: each step's own words, and tracebacks of defects alone."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_is_for_people)
+
+
+def server_commands(store: Store) -> dict[str, str]:
+    """The commands that open MLflow's and Prefect's pages on the store, by program."""
+    commands = {}
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        database = f"sqlite:///{store.local_root / 'mlflow.db'}"
+        commands["MLflow"] = f"MLFLOW_DISABLE_TELEMETRY=true {_program('mlflow')} ui --backend-store-uri {database}"
+    if os.environ.get(PREFECT_DATABASE) == _prefect_database(store):
+        commands["Prefect"] = (
+            f"PREFECT_SERVER_ANALYTICS_ENABLED=false {PREFECT_DATABASE}={_prefect_database(store)} "
+            f"{_program('prefect')} server start"
+        )
+    return commands
+
+
+def _prefect_database(store: Store) -> str:
+    return f"sqlite+aiosqlite:///{store.local_root / 'prefect.db'}"
+
+
+def _program(name: str) -> str:
+    return shlex.quote(str(Path(sys.executable).parent / name))
+
+
+def _is_for_people(record: logging.LogRecord) -> bool:
+    if record.exc_info and isinstance(record.exc_info[1], VitrineError):
+        return False
+    message = record.getMessage()
+    return not message.startswith("Finished in state") or "Cached" in message

@@ -109,5 +109,5 @@ def test_faults(ending: str, data: bytes, message: str) -> None:
 @pytest.mark.parametrize("ending", sorted(set(PARSERS) - {".csv.gz"}))
 @pytest.mark.parametrize("data", [b"", b" \n\n"])
 def test_empty_files(ending: str, data: bytes) -> None:
-    with pytest.raises(FormatError, match="^is empty"):
+    with pytest.raises(FormatError, match=r"^is empty"):
         PARSERS[ending](data)

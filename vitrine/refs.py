@@ -23,6 +23,6 @@ def refs_in(value: object) -> Iterator[Ref]:
     elif isinstance(value, Frozen):
         for name in type(value).model_fields:
             yield from refs_in(getattr(value, name))
-    elif isinstance(value, tuple | list):
-        for part in value:
+    elif isinstance(value, dict | tuple | list):
+        for part in value.values() if isinstance(value, dict) else value:
             yield from refs_in(part)

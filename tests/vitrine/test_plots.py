@@ -56,7 +56,7 @@ def test_scree_of_no_variance() -> None:
     [
         ([5], {}),
         ([9, 4, 1], {0: ("chair", 7), 2: ("sofa", 1)}),
-        ([9, 4], {0: ("椅子 стул", 9), 1: ("$5 \\frac{ _x^ and a very long label without an end", 2)}),
+        ([9, 4], {0: ("椅子 стул", 9), 1: ("$\\frac{ _x^$ and a very long label without an end", 2)}),
     ],
 )
 def test_cluster_sizes_is_a_picture(sizes: list[int], dominant: dict[int, tuple[str, int]]) -> None:

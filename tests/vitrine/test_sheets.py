@@ -121,6 +121,10 @@ def test_rows_may_have_different_numbers_of_neighbors() -> None:
     assert area(neighbor_sheet(rows), RED) == (3 + 7) * 180 * 180
 
 
+def test_the_label_of_the_query_is_written() -> None:
+    assert sheet_of(label="chair") != sheet_of(label=None)
+
+
 def test_the_score_is_written() -> None:
     query = Picture(red(), "A")
     low, high = (neighbor_sheet([Neighborhood(query, [Neighbor(query, score)])]) for score in (0.1, 0.9))

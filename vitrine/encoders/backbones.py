@@ -45,8 +45,8 @@ class _Blank:
     architecture: str
     module: nn.Module
     preprocessing: Preprocessing
-    classifier: str
-    """Name of the layer that was taken off."""
+    classifier: frozenset[str]
+    """Names of the parameters that were taken off."""
     from_hub: Callable[[], StateDict]
 
 
@@ -68,6 +68,8 @@ def _blank_timm(name: str, entry: ZooEntry | None) -> _Blank:
         raise EncoderError(f"encoder '{name}' is unknown. {_suggestion(name)}")
     try:
         module = timm.create_model(architecture, pretrained=False, num_classes=0)
+        with torch.device("meta"):
+            whole = timm.create_model(architecture, pretrained=False)
     except RuntimeError as error:
         raise EncoderError(f"encoder '{name}': timm cannot make it: {error}. {_suggestion(name)}") from error
     config: dict[str, Any] = vars(module)["pretrained_cfg"]
@@ -77,7 +79,7 @@ def _blank_timm(name: str, entry: ZooEntry | None) -> _Blank:
         architecture=architecture,
         module=module,
         preprocessing=Preprocessing(**{field: data[field] for field in Preprocessing.model_fields}),
-        classifier=str(config["classifier"]),
+        classifier=frozenset(whole.state_dict()) - frozenset(module.state_dict()),
         from_hub=lambda: _timm_hub_state_dict(architecture),
     )
 
@@ -85,6 +87,7 @@ def _blank_timm(name: str, entry: ZooEntry | None) -> _Blank:
 def _blank_torchvision(entry: ZooEntry) -> _Blank:
     weights = torchvision.models.get_model_weights(entry.architecture).DEFAULT
     module = torchvision.models.get_model(entry.architecture, weights=None)
+    classifier = frozenset(f"fc.{name}" for name in module.fc.state_dict())
     module.fc = nn.Identity()
     preset = weights.transforms()
     return _Blank(
@@ -98,14 +101,15 @@ def _blank_torchvision(entry: ZooEntry) -> _Blank:
             std=tuple(preset.std),
             crop_pct=preset.crop_size[0] / preset.resize_size[0],
         ),
-        classifier="fc",
+        classifier=classifier,
         from_hub=lambda: weights.get_state_dict(progress=False, check_hash=True, weights_only=True),
     )
 
 
 def _suggestion(name: str) -> str:
     known = {entry.name for entry in ZOO} | set(timm.list_models())
-    near = difflib.get_close_matches(name, sorted(known), n=3)
+    nearest = difflib.get_close_matches(name, sorted(known), n=5)
+    near = sorted(nearest, key=lambda other: find(other) is None)[:3]
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
     return f"{meant}'vitrine encoders' lists the zoo; any other name must be one of timm.list_models()"
 
@@ -151,8 +155,9 @@ def _checkpoint_state_dict(path: Path) -> StateDict:
         raise EncoderError(f"{path}: no such checkpoint")
     try:
         if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+            loaded = safetensors.torch.load_file(path)
+        else:
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     # torch raises a different error for each way in which a file can fail to be a checkpoint.
     except Exception as error:
         raise EncoderError(
@@ -173,7 +178,7 @@ def _unwrap(path: Path, loaded: object) -> StateDict:
 
 
 def _fill(blank: _Blank, state_dict: StateDict, source: str) -> None:
-    backbone = {name: tensor for name, tensor in state_dict.items() if not name.startswith(f"{blank.classifier}.")}
+    backbone = {name: tensor for name, tensor in state_dict.items() if name not in blank.classifier}
     try:
         blank.module.load_state_dict(backbone, strict=True)
     except RuntimeError as error:

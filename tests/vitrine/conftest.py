@@ -3,11 +3,21 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from vitrine.config import EncoderConfig
 from vitrine.encoders.encoder import Encoder
 
 PICTURES = Path(__file__).parents[2] / "sample_catalog" / "images"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """On cores that others use too, torch's threads wait for one another: several times slower than one alone."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

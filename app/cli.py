@@ -13,7 +13,7 @@ from rich.table import Table
 from app import options
 from app.embedded import quiet_logs, server_commands, use_store
 from vitrine import config as cfg
-from vitrine.errors import VitrineError
+from vitrine.errors import RunError, VitrineError
 from vitrine.store import Store
 
 app = typer.Typer(
@@ -32,7 +32,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, alone on s
 
 @app.command()
 def run(
-    catalog: Annotated[str, typer.Argument(help="The manifest: a .csv, .parquet or .jsonl file with a row per image.")],
+    catalog: Annotated[
+        str,
+        typer.Argument(metavar="CATALOG", help="The manifest: a .csv, .parquet or .jsonl file with a row per image."),
+    ],
     store: StoreOption = "vitrine-store",
     encoder: Annotated[str, typer.Option(help="An encoder of 'vitrine encoders', or any timm model's name.")] = (
         "efficientnet_lite0"
@@ -98,7 +101,13 @@ def run(
         from flows.catalog_features import catalog_features
 
         quiet_logs()
-        metrics = catalog_features(run_config)
+        try:
+            metrics = catalog_features(run_config)
+        except VitrineError:
+            raise
+        # Prefect has logged the traceback already.
+        except Exception as error:
+            raise RunError(f"the run failed, by a defect: {type(error).__name__}: {error}") from error
     if as_json:
         typer.echo(metrics.model_dump_json(indent=2))
     else:
@@ -107,7 +116,9 @@ def run(
 
 @app.command()
 def search(
-    image: Annotated[Path, typer.Argument(help="A picture: JPEG, PNG, WebP …", exists=True, dir_okay=False)],
+    image: Annotated[
+        Path, typer.Argument(metavar="IMAGE", help="A picture: JPEG, PNG, WebP …", exists=True, dir_okay=False)
+    ],
     store: StoreOption = "vitrine-store",
     k: Annotated[int, typer.Option(help="How many images to find.", min=1)] = 10,
     as_json: JsonOption = False,

@@ -24,6 +24,8 @@ def parse_target(text: str) -> Target:
     if not match:
         raise BadParameter("a target needs the name of its column. Example: --target price")
     minimum, maximum = (_bound(text, match[end]) for end in ("minimum", "maximum"))
+    if minimum is not None and maximum is not None and minimum > maximum:
+        raise BadParameter(f"'{text}': its minimum lies above its maximum")
     return Target(column=match["column"], minimum=minimum, maximum=maximum)
 
 

@@ -17,6 +17,8 @@ from mlflow import MlflowClient
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import Metric, Param, Run
 from mlflow.models import infer_signature
+from mlflow.tracking.context.registry import resolve_tags
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE as NOTE
 from prefect import task
 from prefect.artifacts import create_link_artifact
 from prefect.logging import get_run_logger
@@ -110,7 +112,8 @@ def _experiment(client: MlflowClient, store: Store, name: str) -> str:
 
 
 def _tags(store: Store, results: Results) -> dict[str, str]:
-    return {
+    tags = {
+        NOTE: f"[Prefect flow run]({prefect_run_url()}). Everything it wrote: `{store.path(results.run)}`",
         FLOW_RUN_TAG: str(flow_run.id),
         "prefect.flow_run_name": str(flow_run.name),
         "prefect.flow_run_url": prefect_run_url(),
@@ -119,6 +122,8 @@ def _tags(store: Store, results: Results) -> dict[str, str]:
         "vitrine.catalog_digest": results.catalog.digest,
         "vitrine.encoder_fingerprint": results.encoder.fingerprint,
     }
+    # Who ran it, from which file and commit: what MLflow's own start_run would add.
+    return dict(resolve_tags(tags))
 
 
 def _params(results: Results) -> Iterator[Param]:

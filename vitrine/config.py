@@ -1,8 +1,8 @@
 """What a run is told: frozen models, which are also the form on the Prefect page."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Metric = Literal["cosine", "euclidean"]
 Aggregation = Literal["mean", "max", "first"]
@@ -22,6 +22,14 @@ class Target(Frozen):
     column: str = Field(description="Name of the numeric column")
     minimum: float | None = Field(default=None, description="Rows below it are quarantined")
     maximum: float | None = Field(default=None, description="Rows above it are quarantined")
+
+    @model_validator(mode="after")
+    def _range_is_one(self) -> Self:
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(
+                f"target '{self.column}': its minimum {self.minimum} lies above its maximum {self.maximum}"
+            )
+        return self
 
 
 class CatalogConfig(Frozen):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -90,7 +91,7 @@ def plan_shards(store: Store, folder: str, sha256s: Iterable[str], size: int) ->
     """Cut the images that need it into shards of up to `size`, by sorted content: arrival order changes nothing."""
     images = set(sha256s)
     held = held_features(store, folder)
-    missing = sorted(image for image in images if image not in held or not is_final(held[image]))
+    missing = sorted(image for image in images if image not in held or not is_final(held[image].reason))
     return Plan(
         shards=tuple(Shard(sha256s=tuple(part)) for part in _batches(missing, size)),
         n_reused=len(images) - len(missing),
@@ -126,7 +127,7 @@ def extract_shard(
     return ShardResult(
         file=store.write_table(f"{folder}/{shard.name}.parquet", table),
         n_failed=sum(embedding.vector is None for embedding in embeddings),
-        n_errors=sum(embedding.reason is Reason.EXTRACTION_ERROR for embedding in embeddings),
+        n_errors=sum(not is_final(embedding.reason) for embedding in embeddings),
         started_at=started,
         finished_at=time.time(),
     )
@@ -145,6 +146,18 @@ def embed(encoder: Encoder, loaders: Sequence[Loader], batch_size: int) -> Itera
             yield from _forward(encoder, pending.popleft())
     finally:
         workers.shutdown(cancel_futures=True)
+
+
+def embed_file(encoder: Encoder, path: Path) -> NDArray[np.float32]:
+    """The embedding, of shape (dim,), of one picture.
+
+    Raises:
+        ImageError: there is no such file, it cannot be decoded, or the encoder fails on it.
+    """
+    embedding = next(embed(encoder, [partial(decode_image, path)], batch_size=1))
+    if embedding.vector is None:
+        raise ImageError(embedding.reason or Reason.EXTRACTION_ERROR, f"{path}: {embedding.detail}")
+    return embedding.vector
 
 
 def _load_stored(store: Store, sha256: str) -> Image.Image:

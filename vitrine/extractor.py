@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from vitrine.config import Aggregation, EncoderConfig
 from vitrine.encoders.encoder import Encoder
 from vitrine.encoders.zoo import find
-from vitrine.errors import ImageError, VitrineError
-from vitrine.extraction import Embedding, embed
+from vitrine.errors import VitrineError
+from vitrine.extraction import Embedding, embed, embed_file
 from vitrine.features import aggregate
 from vitrine.images import decode_image
-from vitrine.reasons import Reason
 
 FEATURE_PREFIX = "img_feature_"
 BATCH_SIZE = 32
@@ -48,10 +47,7 @@ class ImageFeatureExtractor:
         Raises:
             ImageError: there is no such file, or it cannot be decoded.
         """
-        embedding = next(embed(self.encoder, [partial(decode_image, Path(path))], batch_size=1))
-        if embedding.vector is None:
-            raise ImageError(embedding.reason or Reason.EXTRACTION_ERROR, embedding.detail or str(path))
-        return embedding.vector
+        return embed_file(self.encoder, Path(path))
 
     def extract_features_from_directory(
         self, image_dir: str | Path, pattern: str = "*.webp", max_images: int | None = None

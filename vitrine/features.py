@@ -38,12 +38,11 @@ def feature_table(
     details: Sequence[str | None],
 ) -> pa.Table:
     """A table of `schemas.features(dim)`: a vector of shape (dim,) or a reason for every image."""
-    missing = np.array([vector is None for vector in vectors])
-    flat = np.concatenate([np.zeros(dim, np.float32) if vector is None else vector for vector in vectors])
+    none = np.full(dim, np.nan, np.float32)
     columns = [
         pa.array(sha256s, pa.string()),
-        pa.FixedSizeListArray.from_arrays(flat, type=schemas.vector(dim), mask=pa.array(missing)),
-        pa.array(np.where(missing, "failed", "ok"), pa.string()),
+        vector_column(np.stack([none if vector is None else vector for vector in vectors])),
+        pa.array(["failed" if vector is None else "ok" for vector in vectors], pa.string()),
         pa.array(reasons, pa.string()),
         pa.array(details, pa.string()),
     ]
@@ -60,9 +59,9 @@ def held_features(store: Store, folder: str) -> dict[str, Held]:
     return failures | features
 
 
-def is_final(held: Held) -> bool:
-    """Whether extracting the image again could change nothing."""
-    return held.reason in (None, Reason.LOAD_FAILED)
+def is_final(reason: str | None) -> bool:
+    """Whether extracting an image again could change nothing, after it got a feature or failed for this reason."""
+    return reason in (None, Reason.LOAD_FAILED)
 
 
 def _rows(table: pa.Table) -> Iterator[tuple[str, str | None, str | None]]:
@@ -83,15 +82,10 @@ def read_features(store: Store, files: Sequence[str], sha256s: Sequence[str], di
 
 
 def vectors_of(column: pa.ChunkedArray) -> Vectors:
-    """A column of fixed-size lists as an array of shape (n, dim); rows without a vector are zero."""
+    """A column of fixed-size lists as an array of shape (n, dim)."""
     array = column.combine_chunks()
-    dim = array.type.list_size
-    vectors: Vectors = array.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
-    if not array.null_count:
-        return vectors
-    full = np.zeros((len(array), dim), np.float32)
-    full[array.is_valid().to_numpy(zero_copy_only=False)] = vectors
-    return full
+    vectors: Vectors = array.flatten().to_numpy().reshape(len(array), array.type.list_size)
+    return vectors
 
 
 def vector_column(vectors: Vectors) -> pa.FixedSizeListArray:

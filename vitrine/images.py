@@ -81,9 +81,9 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise ImageError(Reason.NOT_FOUND, f"{path}: no such file") from error
+        raise ImageError(Reason.NOT_FOUND, "no such file") from error
     except OSError as error:
-        raise ImageError(Reason.LOAD_FAILED, f"{path}: {error.strerror}") from error
+        raise ImageError(Reason.LOAD_FAILED, error.strerror or str(error)) from error
 
 
 def _format_of(data: bytes) -> str:

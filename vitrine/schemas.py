@@ -99,11 +99,14 @@ def vector(dim: int) -> pa.DataType:
 
 
 def features(dim: int) -> pa.Schema:
-    """A feature shard: a row per image, with a vector, or a reason why there is none."""
+    """A feature shard: a row per image, with a vector, or a reason why there is none.
+
+    A failed image's vector is NaN throughout: Parquet cannot be read back with nulls in a fixed-size list.
+    """
     return pa.schema(
         [
             pa.field("sha256", pa.string(), nullable=False),
-            pa.field("feature", vector(dim)),
+            pa.field("feature", vector(dim), nullable=False),
             pa.field("status", pa.string(), nullable=False),
             pa.field("reason", pa.string()),
             pa.field("detail", pa.string()),

@@ -1,6 +1,5 @@
 """Search: the images of a run that are most like a picture from anywhere."""
 
-from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,12 +7,10 @@ import pyarrow.parquet as pq
 
 from vitrine.config import Frozen
 from vitrine.encoders.encoder import Encoder
-from vitrine.errors import ImageError, RunError
-from vitrine.extraction import embed
-from vitrine.images import decode_image
+from vitrine.errors import RunError
+from vitrine.extraction import embed_file
 from vitrine.index import load_index, search
 from vitrine.models import load_model
-from vitrine.reasons import Reason
 from vitrine.reduction import apply_pca
 from vitrine.runs import RunRecord
 from vitrine.store import Store
@@ -45,10 +42,8 @@ def search_run(store: Store, run: RunRecord, image: Path, k: int) -> list[Match]
             f"{run.name}: was made with other weights of '{encoder.name}' "
             f"({run.encoder.fingerprint[:12]}, not {encoder.fingerprint[:12]}). Run the catalog again"
         )
-    embedding = next(embed(encoder, [partial(decode_image, image)], batch_size=1))
-    if embedding.vector is None:
-        raise ImageError(embedding.reason or Reason.EXTRACTION_ERROR, embedding.detail or str(image))
-    vector = apply_pca(load_model(store.read_ref(run.pca)), embedding.vector[None])
+    feature = embed_file(encoder, image)
+    vector = apply_pca(load_model(store.read_ref(run.pca)), feature[None])
     scores, rows = search(load_index(store.read_ref(run.index)), run.config.index.metric, vector, k)
     images = pq.read_table(pa.BufferReader(store.read_ref(run.images)), columns=["item_id", "image"])
     found = images.take(rows[0]).to_pylist()

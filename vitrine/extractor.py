@@ -119,7 +119,7 @@ def aggregate_features_by_item(df: pd.DataFrame, method: Aggregation = "mean") -
         method: `mean`, `max` or `first`.
 
     Raises:
-        VitrineError: a column is missing, or the method is unknown.
+        VitrineError: a column is missing, an item id is empty, or the method is unknown.
     """
     columns = [name for name in df.columns if str(name).startswith(FEATURE_PREFIX)]
     if "item_id" not in df.columns:
@@ -131,10 +131,14 @@ def aggregate_features_by_item(df: pd.DataFrame, method: Aggregation = "mean") -
         raise VitrineError(f"the table has no column '{FEATURE_PREFIX}0' and so on (found: {', '.join(df.columns)})")
     if method not in ("mean", "max", "first"):
         raise VitrineError(f"method '{method}' is unknown. Take mean, max or first")
-    usable = df[df[columns].notna().all(axis=1)]
-    ids, vectors, _ = aggregate(usable[columns].to_numpy(np.float32), usable["item_id"].tolist(), method)
-    items = pd.DataFrame(vectors, columns=columns, index=pd.Index(ids, name="item_id"))
-    return items.reindex(pd.Index(df["item_id"].astype(str).unique(), name="item_id")).reset_index()
+    if df["item_id"].isna().any():
+        raise VitrineError("column 'item_id' has empty rows. Leave them out: df.dropna(subset='item_id')")
+    item_ids = df["item_id"].astype(str)
+    usable, first = df[columns].notna().all(axis=1), ~item_ids.duplicated()
+    ids, vectors, _ = aggregate(df.loc[usable, columns].to_numpy(np.float32), item_ids[usable].tolist(), method)
+    items = pd.DataFrame(vectors, columns=columns, index=ids).reindex(item_ids[first]).reset_index(drop=True)
+    items.insert(0, "item_id", df.loc[first, "item_id"].array)
+    return items
 
 
 def _matching(folder: Path, pattern: str) -> list[Path]:

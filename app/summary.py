@@ -56,9 +56,13 @@ def _sections(metrics: RunMetrics) -> list[list[tuple[str, str]]]:
             ("label precision@5", _figure(metrics.label_precision_at_5)),
             ("label precision@10", _figure(metrics.label_precision_at_10)),
             ("probe accuracy", _figure(metrics.probe_accuracy)),
-            *((f"R2 of {target}", _figure(r2)) for target, r2 in metrics.r2.items()),
+            *((f"R2 of {_predicted(metrics, target)}", _figure(r2)) for target, r2 in metrics.r2.items()),
         ],
     ]
+
+
+def _predicted(metrics: RunMetrics, target: str) -> str:
+    return f"log {target}" if metrics.target_transforms[target] == "log" else target
 
 
 def _figure(value: float | None, digits: int = 3) -> str:

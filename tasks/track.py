@@ -146,7 +146,7 @@ def _params(results: Results) -> Iterator[Param]:
 
 
 def _metrics(metrics: RunMetrics, evaluation: Evaluation) -> Iterator[Metric]:
-    values = metrics.model_dump(exclude={"store", "run", "mlflow_run_id", "r2"})
+    values = metrics.model_dump(exclude={"store", "run", "mlflow_run_id", "r2", "target_transforms"})
     values |= {f"r2_{target}": r2 for target, r2 in metrics.r2.items()}
     for by, retrieval in (("item", evaluation.by_item), ("label", evaluation.by_label)):
         if retrieval:

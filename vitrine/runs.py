@@ -38,7 +38,9 @@ class RunMetrics(Frozen):
     label_precision_at_10: float | None
     probe_accuracy: float | None
     r2: dict[str, float]
-    """By target, of the values as they were predicted: log(y) where all are positive, unless told otherwise."""
+    """By target, of the values as they were predicted."""
+    target_transforms: dict[str, str]
+    """By target, what was predicted: `log` of the value, or `none`, the value itself."""
     store: str
     run: str
     mlflow_run_id: str
@@ -79,6 +81,9 @@ def run_metrics(store: Store, results: Results, mlflow_run_id: str) -> RunMetric
         label_precision_at_10=by_label.precision_at[10] if by_label else None,
         probe_accuracy=results.evaluation.probe_accuracy,
         r2={target: regression.r2 for target, regression in results.evaluation.regressions.items()},
+        target_transforms={
+            target: regression.transform for target, regression in results.evaluation.regressions.items()
+        },
         store=str(store.local_root) if store.is_local else store.root,
         run=results.name,
         mlflow_run_id=mlflow_run_id,

@@ -44,7 +44,7 @@ def run(
         Path | None,
         typer.Option(help="Local weights: safetensors or a state dict.", dir_okay=False, exists=True),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 or mps. [default: the best there is]")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; without it the best there is.")] = None,
     pca: Annotated[str, typer.Option(help="Components to keep: a number, or a share of variance (0.95).")] = "256",
     clusters: Annotated[int, typer.Option(help="Number of clusters.", min=1)] = 20,
     metric: Annotated[cfg.Metric, typer.Option(help="How nearness is measured.")] = "cosine",

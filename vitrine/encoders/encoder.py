@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vitrine.config import EncoderConfig
+from vitrine.encoders.allocator import keep_freed_memory
 from vitrine.encoders.backbones import load_backbone
 from vitrine.encoders.preprocessing import Preprocessing
 from vitrine.errors import EncoderError
@@ -35,6 +36,8 @@ class Encoder:
         self.preprocessing = backbone.preprocessing
         self.fingerprint = _fingerprint(backbone.architecture, backbone.module, backbone.preprocessing)
         self.device = resolve_device(config.device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self._transform = backbone.preprocessing.transform()
         # Convolutions on a CPU run about twice as fast with the channels last.
         self._module = backbone.module.to(self.device).to(memory_format=torch.channels_last)

@@ -4,13 +4,13 @@ import tempfile
 from pathlib import Path
 
 from prefect.logging import get_run_logger
-from vitrine.validation import validate as validate_table
 
 from tasks.step import step
 from vitrine.catalog import catalog_base, catalog_digest, catalog_name, read_manifest
 from vitrine.config import CatalogConfig
 from vitrine.results import Catalog
 from vitrine.store import Store
+from vitrine.validation import validate as validate_table
 
 
 def _file_state(config: CatalogConfig, **_: object) -> str:

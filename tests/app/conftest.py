@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from catalogs import ROOT, Vitrine, read_rows, write_catalog
+
+from tests.catalogs import ROOT, Vitrine, read_rows, write_catalog
 
 
 @pytest.fixture(scope="session")

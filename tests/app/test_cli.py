@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from catalogs import Vitrine
+
+from tests.catalogs import Vitrine
 
 
 def test_help_teaches(vitrine: Vitrine) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from catalogs import ROOT, Vitrine, read_rows, write_catalog
 from mlflow import MlflowClient
+
+from tests.catalogs import ROOT, Vitrine, read_rows, write_catalog
 
 KEYS = {
     "rows_in", "rows_ok", "rows_failed", "rows_quarantined", "images_extracted", "images_reused", "images_per_second",

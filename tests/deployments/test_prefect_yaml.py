@@ -13,8 +13,9 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from catalogs import ROOT, read_rows, write_catalog
 from prefect.flows import load_flow_from_entrypoint
+
+from tests.catalogs import ROOT, read_rows, write_catalog
 
 BIN = Path(sys.executable).parent
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]

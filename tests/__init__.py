@@ -1,0 +1,1 @@
+"""The tests mirror the tree. They are run from the project's root."""

@@ -193,5 +193,11 @@ def test_aggregate_nothing(method):
 
 
 def test_the_mean_of_many_is_exact():
-    _, vectors, _ = aggregate(np.full((300_000, 1), 0.1, np.float32), ["a"] * 300_000, "mean")
-    np.testing.assert_allclose(vectors, np.float32(0.1), rtol=1e-7)
+    _, vectors, _ = aggregate(np.full((300_000, 2), 0.1, np.float32), ["a"] * 300_000, "mean")
+    np.testing.assert_allclose(vectors, np.float32(0.1), rtol=1e-6)
+
+
+def test_the_first_of_many_is_the_first():
+    item_ids = [str(number) for number in np.random.default_rng(0).integers(0, 7, size=5000)]
+    names, vectors, _ = aggregate(np.arange(5000, dtype=np.float32)[:, None], item_ids, "first")
+    assert vectors[:, 0].tolist() == [item_ids.index(name) for name in names]

@@ -89,16 +89,16 @@ class TestHits:
         assert isinstance(write(store, Setting()), Outcome)
         assert len(write.calls) == 1
 
-    def test_within_one_flow_run_too(self, store):
+    def test_within_one_flow_run_too(self, folder):
         write = Writer()
-        first, second = in_a_flow(lambda: (write.step(store, Setting()), write.step(store, Setting())))
+        first, second = in_a_flow(lambda: (write.step(folder, Setting()), write.step(folder, Setting())))
         assert first == second
         assert len(write.calls) == 1
 
-    def test_the_same_step_made_again_takes_it_over(self, store):
-        first = Writer()(store, Setting())
+    def test_the_same_step_made_again_takes_it_over(self, folder):
+        first = Writer()(folder, Setting())
         again = Writer()
-        assert again(store, Setting()) == first
+        assert again(folder, Setting()) == first
         assert again.calls == []
 
     def test_a_fresh_store_knows_nothing(self, store, tmp_path):
@@ -125,13 +125,13 @@ class TestHits:
 
 
 class TestKeys:
-    def test_another_setting_is_another_result(self, store):
+    def test_another_setting_is_another_result(self, folder):
         write = Writer()
-        write(store, Setting())
-        outcome = write(store, Setting(times=4))
-        assert store.read_ref(outcome.files[0]) == b"xxxx"
+        write(folder, Setting())
+        outcome = write(folder, Setting(times=4))
+        assert folder.read_ref(outcome.files[0]) == b"xxxx"
         assert len(write.calls) == 2
-        write(store, Setting())
+        write(folder, Setting())
         assert len(write.calls) == 2
 
     def test_another_input_is_another_result(self, folder):
@@ -207,22 +207,22 @@ class TestBelief:
         assert len(write.calls) == 2
         assert len(records(store)) == 1
 
-    def test_the_record_is_replaced_by_the_new_result(self, store):
+    def test_the_record_is_replaced_by_the_new_result(self, folder):
         sizes = iter([3, 5])
 
         @step("grow", version=1)
         def grow(store: Store) -> Ref:
             return store.write_bytes("out.txt", b"x" * next(sizes))
 
-        first = in_a_flow(lambda: grow(store))
-        before = records(store)
-        store.remove(first.path)
-        second = in_a_flow(lambda: grow(store))
-        after = records(store)
+        first = in_a_flow(lambda: grow(folder))
+        before = records(folder)
+        folder.remove(first.path)
+        second = in_a_flow(lambda: grow(folder))
+        after = records(folder)
         assert first != second
         assert before.keys() == after.keys()
         assert before != after
-        assert in_a_flow(lambda: grow(store)) == second
+        assert in_a_flow(lambda: grow(folder)) == second
 
     def test_a_result_that_is_not_final_is_not_believed(self, store):
         failures = iter([2, 1, 0])
@@ -249,12 +249,12 @@ class TestBelief:
         write(folder, Setting())
         assert len(write.calls) == 2
 
-    def test_a_record_that_is_cut_off_is_ignored(self, store):
+    def test_a_record_that_is_cut_off_is_ignored(self, folder):
         write = Writer()
-        first = write(store, Setting())
-        ((name, data),) = records(store).items()
-        store.write_bytes(name, data[: len(data) // 2])
-        assert write(store, Setting()) == first
+        first = write(folder, Setting())
+        ((name, data),) = records(folder).items()
+        folder.write_bytes(name, data[: len(data) // 2])
+        assert write(folder, Setting()) == first
         assert len(write.calls) == 2
 
 

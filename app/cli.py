@@ -133,7 +133,8 @@ def search(
     from vitrine.search import search_run
 
     record = newest_run(Store(store))
-    matches = search_run(Store(store), record, image, k)
+    with contextlib.redirect_stdout(sys.stderr):
+        matches = search_run(Store(store), record, image, k)
     if as_json:
         typer.echo(json.dumps([match.model_dump() for match in matches], indent=2))
         return

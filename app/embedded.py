@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from vitrine.errors import VitrineError
+from vitrine.errors import StoreError, VitrineError
 from vitrine.store import Store
 
 PREFECT_DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
@@ -24,7 +24,12 @@ def use_store(store: Store) -> None:
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     if store.is_local:
-        store.local_root.mkdir(parents=True, exist_ok=True)
+        try:
+            store.local_root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"{store.root}: cannot be a store: {error.strerror}. Give another folder with --store"
+            ) from error
         os.environ.setdefault(PREFECT_DATABASE, _prefect_database(store))
 
 

@@ -7,7 +7,7 @@ from tasks.step import step
 from vitrine.errors import RunError
 from vitrine.extraction import ShardResult
 from vitrine.features import held_features
-from vitrine.ledger import FAILED, OK, QUARANTINED
+from vitrine.ledger import FAILED, OK, QUARANTINED, n_retryable
 from vitrine.ledger import account as account_rows
 from vitrine.results import Catalog, Downloads, EncoderInfo, Ledger
 from vitrine.store import Store, digest_of
@@ -46,4 +46,5 @@ def account(
         n_ok=count[OK],
         n_failed=count[FAILED],
         n_quarantined=count[QUARANTINED],
+        n_retryable=n_retryable(table),
     )

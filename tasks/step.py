@@ -73,7 +73,7 @@ def _is_believable(store: Store, key: str) -> bool:
 
 
 class Step(Generic[P, R]):
-    """Wraps a function whose first parameter is the store. Calling it runs the task in the current flow."""
+    """Wraps a function whose first parameter is `store`. Calling it runs the task in the current flow."""
 
     def __init__(self, task: Task[..., R]) -> None:
         self._task = task

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vitrine import schemas
-from vitrine.features import Held
+from vitrine.features import Held, is_final
 
 OK, FAILED, QUARANTINED = "ok", "failed", "quarantined"
 
@@ -71,3 +71,9 @@ def values_at(manifest: pa.Table, column: str | None, catalog_rows: pa.ChunkedAr
     places = pc.index_in(catalog_rows, value_set=manifest["catalog_row"].combine_chunks())
     values: list[Any] = manifest[column].take(places).to_pylist()
     return values
+
+
+def n_retryable(ledger: pa.Table) -> int:
+    """Rows whose image is in the store, but whose extraction failed in a way that another try may mend."""
+    extracted = ledger.filter(pc.is_valid(ledger["sha256"]))
+    return sum(not is_final(reason) for reason in extracted["reason"].to_pylist())

@@ -61,6 +61,13 @@ class Ledger(Frozen):
     n_ok: int
     n_failed: int
     n_quarantined: int
+    n_retryable: int
+    """Failures among them that another extraction may mend."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether another try could change nothing."""
+        return self.n_retryable == 0
 
 
 class Items(Frozen):

@@ -3,6 +3,8 @@
 import json
 from datetime import UTC, datetime
 
+from pydantic import ValidationError
+
 from vitrine.config import Frozen, RunConfig
 from vitrine.errors import RunError
 from vitrine.refs import Ref
@@ -123,11 +125,16 @@ def newest_run(store: Store) -> RunRecord:
     Raises:
         RunError: the store holds none.
     """
-    records = [
-        RunRecord.model_validate_json(store.read_bytes(f"{folder}/{RECORD}"))
+    records = {
+        folder: store.read_bytes(f"{folder}/{RECORD}")
         for folder in store.names("runs")
         if store.exists(f"{folder}/{RECORD}")
-    ]
+    }
     if not records:
         raise RunError(f"{store.root}: holds no finished run. Make one with: vitrine run CATALOG --store {store.root}")
-    return max(records, key=lambda record: record.finished_at)
+    newest = max(records, key=lambda folder: str(json.loads(records[folder])["finished_at"]))
+    try:
+        return RunRecord.model_validate_json(records[newest])
+    except ValidationError as error:
+        path = store.path(newest)
+        raise RunError(f"{path}: was made by another version of Vitrine. Run its catalog again") from error

@@ -13,7 +13,7 @@ from tests.catalogs import ROOT, Vitrine, read_rows, write_catalog
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """No setting of the one who runs the tests, and a home of their own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "MLFLOW", "COV_"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "MLFLOW"))}
     return kept | {"HOME": str(tmp_path_factory.mktemp("home"))}
 
 

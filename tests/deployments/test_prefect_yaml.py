@@ -35,7 +35,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "MLFLOW", "COV_"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "MLFLOW"))}
     return kept | {
         "HOME": str(tmp_path),
         "PATH": f"{BIN}:{kept['PATH']}",

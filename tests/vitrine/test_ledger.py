@@ -5,7 +5,7 @@ import pytest
 
 from vitrine import schemas
 from vitrine.features import Held
-from vitrine.ledger import account, ok_rows, values_at
+from vitrine.ledger import account, n_retryable, ok_rows, values_at
 
 
 def manifest(rows, **columns):
@@ -106,3 +106,9 @@ def test_values_at_of_a_manifest_in_pieces():
     table = manifest(MANIFEST, product_type=["sofa", "bed", None, "lamp", "desk"])
     pieces = pa.concat_tables([table.slice(0, 2), table.slice(2)])
     assert values_at(pieces, "product_type", pa.chunked_array([[6, 3]])) == ["lamp", "bed"]
+
+
+def test_only_failures_of_the_extraction_are_worth_another():
+    held = HELD | {"5c": Held("features/e-0/two.parquet", "extraction_error", "out of memory")}
+    assert n_retryable(account(manifest(MANIFEST), quarantine(QUARANTINE), downloads(DOWNLOADS), HELD)) == 0
+    assert n_retryable(account(manifest(MANIFEST), quarantine(QUARANTINE), downloads(DOWNLOADS), held)) == 1

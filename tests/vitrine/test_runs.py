@@ -112,3 +112,10 @@ def test_a_store_without_a_finished_run(tmp_path):
     store.write_bytes("runs/d/ledger.parquet", b"of a run that has not finished")
     with pytest.raises(RunError, match=way_out):
         newest_run(store)
+
+
+def test_only_the_newest_record_must_be_readable(tmp_path):
+    store = Store(str(tmp_path))
+    store.write_bytes("runs/old/run.json", b'{"finished_at": "2020-01-01T00:00:00Z", "of": "another version"}')
+    with pytest.raises(RunError, match=r"runs/old: was made by another version of Vitrine\. Run its catalog again"):
+        newest_run(store)

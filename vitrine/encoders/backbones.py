@@ -4,18 +4,19 @@ import difflib
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import huggingface_hub
 import safetensors
 import safetensors.torch
 import timm
 import torch
 import torchvision
+from huggingface_hub import constants
 from timm.data.config import resolve_data_config
 from torch import Tensor, nn
 
@@ -26,6 +27,8 @@ from vitrine.errors import EncoderError
 
 StateDict = dict[str, Tensor]
 logger = logging.getLogger(__name__)
+
+_GIVE_A_FILE = "give a local file with --checkpoint PATH (safetensors or a PyTorch state dict)"
 
 
 @dataclass(frozen=True)
@@ -122,32 +125,45 @@ def _state_dict(blank: _Blank, entry: ZooEntry | None, checkpoint: str | None) -
     logger.info("loading the weights of %s from its hub", blank.name)
     try:
         return blank.from_hub()
+    except EncoderError:
+        raise
     # Each hub's client raises errors of its own kinds, and none of them is this program's fault.
     except Exception as error:
         raise EncoderError(
             f"encoder '{blank.name}': its weights are in no pip package and could not be loaded from the hub "
-            f"({_first_line(error)}). Connect to the network, or give a local file with --checkpoint PATH "
-            "(safetensors or a PyTorch state dict)"
+            f"({_first_line(error)}). Connect to the network, or {_GIVE_A_FILE}"
         ) from error
 
 
 def _timm_hub_state_dict(architecture: str) -> StateDict:
     config = timm.get_pretrained_cfg(architecture)
     if config is None or not config.has_weights:
-        raise EncoderError("timm publishes no weights for it")
-    _do_not_wait_for_an_absent_hub()
-    state_dict: StateDict = timm.create_model(architecture, pretrained=True, num_classes=0).state_dict()
+        raise EncoderError(f"encoder '{architecture}': timm publishes no weights for it; {_GIVE_A_FILE}")
+    with _no_wait_for_an_absent_hub():
+        state_dict: StateDict = timm.create_model(architecture, pretrained=True, num_classes=0).state_dict()
     return state_dict
 
 
-def _do_not_wait_for_an_absent_hub() -> None:
+@contextmanager
+def _no_wait_for_an_absent_hub() -> Iterator[None]:
     """Where the hub's name does not resolve, have its client use its cache alone: it would retry for 45 seconds."""
-    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
-        return
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not _can_be_reached(constants.ENDPOINT)
     try:
-        socket.getaddrinfo(urlsplit(huggingface_hub.constants.ENDPOINT).hostname, 443)
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _can_be_reached(url: str) -> bool:
+    """Whether a host's name resolves; behind a proxy only the proxy can tell."""
+    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        return True
+    try:
+        socket.getaddrinfo(urlsplit(url).hostname, 443)
     except OSError:
-        huggingface_hub.constants.HF_HUB_OFFLINE = True
+        return False
+    return True
 
 
 def _checkpoint_state_dict(path: Path) -> StateDict:

@@ -40,16 +40,18 @@ def quiet_logs() -> None:
 
 
 def server_commands(store: Store) -> dict[str, str]:
-    """The commands that open MLflow's and Prefect's pages on the store, by program."""
+    """The commands that open MLflow's and Prefect's pages on the store, by program; none for servers of the user's."""
+    from prefect.settings import get_current_settings  # not before use_store
+
     commands = {}
     if not os.environ.get("MLFLOW_TRACKING_URI"):
-        database = f"sqlite:///{store.local_root / 'mlflow.db'}"
+        database = shlex.quote(f"sqlite:///{store.local_root / 'mlflow.db'}")
         commands["MLflow"] = f"MLFLOW_DISABLE_TELEMETRY=true {_program('mlflow')} ui --backend-store-uri {database}"
-    if os.environ.get(PREFECT_DATABASE) == _prefect_database(store):
-        commands["Prefect"] = (
-            f"PREFECT_SERVER_ANALYTICS_ENABLED=false {PREFECT_DATABASE}={_prefect_database(store)} "
-            f"{_program('prefect')} server start"
-        )
+    if not get_current_settings().api.url:
+        # A database of the user's own is in their environment already, with its password.
+        embedded = store.is_local and os.environ.get(PREFECT_DATABASE) == _prefect_database(store)
+        database = f"{PREFECT_DATABASE}={shlex.quote(_prefect_database(store))} " if embedded else ""
+        commands["Prefect"] = f"PREFECT_SERVER_ANALYTICS_ENABLED=false {database}{_program('prefect')} server start"
     return commands
 
 

@@ -12,7 +12,7 @@ from tasks.extract import extract, load_encoder, plan_extraction
 from tasks.index import index
 from tasks.reduce import reduce
 from tasks.report import report
-from tasks.track import log_to_mlflow
+from tasks.track import log_to_mlflow, tracking_uri
 from tasks.validate import validate
 from vitrine.catalog import catalog_digest, catalog_name
 from vitrine.config import RunConfig
@@ -31,6 +31,7 @@ def catalog_features(config: RunConfig) -> RunMetrics:
     """Turn a catalog of product images into features that can be searched, clustered and compared."""
     store, label, seed = Store(config.store), config.catalog.label, config.seed
     targets = tuple(target.column for target in config.catalog.targets)
+    tracking_uri(store)  # with nowhere to log to, better end now than after all the work
 
     encoder = load_encoder(config.encoder)
     run = run_folder(config, catalog_name(config.catalog.path), catalog_digest(config.catalog), encoder)

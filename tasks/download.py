@@ -28,14 +28,23 @@ def download(store: Store, catalog: Catalog, config: DownloadConfig) -> Download
     def checkpoint(part: pa.Table) -> None:
         store.write_table(name, _with_others(part, previous))
 
-    report = Paced[DownloadProgress](lambda progress: logger.info("%s", progress))
+    def tell(progress: DownloadProgress) -> None:
+        logger.info(
+            "%d of %d images, %d failed, %.0f MB in %.0f s",
+            progress.done,
+            progress.total,
+            progress.failed,
+            progress.bytes / 1e6,
+            progress.seconds,
+        )
+
     ledger = download_images(
         store,
         _images(store, catalog),
         catalog.base,
         previous,
         config,
-        on_progress=report,
+        on_progress=Paced(tell),
         on_checkpoint=checkpoint,
     )
     failed = ledger.filter(pc.equal(ledger["status"], "failed"))

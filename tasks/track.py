@@ -26,6 +26,7 @@ from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
 from tasks.step import RETRIES, is_worth_a_retry
+from vitrine.errors import StoreError
 from vitrine.features import read_features, vectors_of
 from vitrine.ledger import OK, ok_rows
 from vitrine.models import load_model
@@ -46,7 +47,13 @@ def tracking_uri(store: Store) -> str:
     Raises:
         StoreError: there is no setting, and the store is not a local folder.
     """
-    return os.environ.get(TRACKING_URI) or f"sqlite:///{store.local_root / 'mlflow.db'}"
+    uri = os.environ.get(TRACKING_URI)
+    if not uri and not store.is_local:
+        raise StoreError(
+            f"{store.root}: is not a local folder, so MLflow's database cannot lie in it. "
+            f"Set {TRACKING_URI} to the address of an MLflow server"
+        )
+    return uri or f"sqlite:///{store.local_root / 'mlflow.db'}"
 
 
 @task(
@@ -64,8 +71,8 @@ def log_to_mlflow(store: Store, results: Results) -> RunMetrics:
     client.log_batch(
         run.info.run_id, metrics=list(_metrics(metrics, results.evaluation)), params=list(_params(results))
     )
-    _log_files(client, store, results, metrics)
     with _active(uri, run):
+        _log_files(client, store, results, metrics)
         _log_catalog(store, results)
         _log_models(store, results)
     _link_from_prefect(run)

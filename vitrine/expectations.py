@@ -4,13 +4,10 @@ Importing this module imports Great Expectations, which takes two seconds: impor
 """
 
 import html
-import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-os.environ["GX_ANALYTICS_ENABLED"] = "false"
 
 import great_expectations as gx
 import numpy as np

@@ -260,3 +260,11 @@ def test_a_store_that_is_a_file_is_one_clear_line(vitrine: Vitrine, small_catalo
     run = vitrine("run", small_catalog, "--store", small_catalog)
     assert run.returncode == 1
     assert said(run) == [f"{small_catalog}: cannot be a store: File exists. Give another folder with --store"]
+
+
+def test_a_store_elsewhere_needs_a_tracking_server(vitrine: Vitrine, small_catalog: Path) -> None:
+    run = vitrine("run", small_catalog, "--store", "memory://elsewhere")
+    assert run.returncode == 1
+    assert len(said(run)) == 1
+    assert "Set MLFLOW_TRACKING_URI to the address of an MLflow server" in said(run)[0]
+    assert "load encoder" not in run.stderr

@@ -1,4 +1,4 @@
-"""A Prefect server with a database of its own, started once for all tests of tasks."""
+"""A Prefect server with a database of its own, started once for all tests that run flows in this process."""
 
 import pytest
 

@@ -18,7 +18,7 @@ def _sources_state(store: Store, catalog: Catalog, **_: object) -> str:
     return source_state(_images(store, catalog), catalog.base)
 
 
-@step("download", version=1, how=("config",), state=_sources_state)
+@step("download", version=1, state=_sources_state)
 def download(store: Store, catalog: Catalog, config: DownloadConfig) -> Downloads:
     """Fetch what the catalog's ledger does not have yet, and write the ledger."""
     name = f"downloads/{catalog.name}-{digest_of(catalog.base.encode())[:8]}.parquet"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -213,26 +214,25 @@ def test_killed_extraction_goes_on_where_it_was(
 
 def test_tiny_catalog_without_labels(vitrine: Vitrine, small_catalog: Path, tmp_path: Path) -> None:
     """Two images, no label, no target: what cannot be told is null, and the run is good."""
-    write_catalog(
-        small_catalog.parent, [{"sku": row["item_id"], "url": row["image"]} for row in read_rows(small_catalog)[:2]]
-    )
-    run = vitrine(
-        "run",
-        small_catalog,
-        "--store",
-        tmp_path / "store",
-        "--column",
-        "item_id=sku",
-        "--column",
-        "image=url",
-        "--json",
-    )
+    rows = [{"sku": row["item_id"], "url": row["image"]} for row in read_rows(small_catalog)[:2]]
+    write_catalog(small_catalog.parent, rows)
+    store = tmp_path / "store"
+    run = vitrine("run", small_catalog, "--store", store, "--column", "item_id=sku", "--column", "image=url")
     assert run.returncode == 0, run.stderr
-    metrics = json.loads(run.stdout)
+
+    (record,) = store.glob("runs/*/metrics.json")
+    metrics = json.loads(record.read_text())
     assert metrics["rows_ok"] == 2
     assert metrics["label_precision_at_1"] is None
     assert metrics["probe_accuracy"] is None
     assert metrics["r2"] == {}
+
+    shown = run.stdout
+    assert re.search(r"rows in +│ +2 ", shown)
+    assert re.search(r"probe accuracy +│ +- ", shown)
+    assert metrics["mlflow_run_id"] in shown
+    assert f"mlflow ui --backend-store-uri sqlite:///{store}/mlflow.db" in shown
+    assert f"PREFECT_SERVER_DATABASE_CONNECTION_URL=sqlite+aiosqlite:///{store}/prefect.db" in shown
 
 
 def test_a_broken_manifest_is_one_clear_line(vitrine: Vitrine, small_catalog: Path, tmp_path: Path) -> None:

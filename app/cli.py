@@ -4,7 +4,7 @@ import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,9 +12,13 @@ from rich.table import Table
 
 from app import options
 from app.embedded import quiet_logs, server_commands, use_store
+from app.summary import print_summary
 from vitrine import config as cfg
 from vitrine.errors import RunError, VitrineError
 from vitrine.store import Store
+
+if TYPE_CHECKING:
+    from vitrine.runs import RunMetrics
 
 app = typer.Typer(
     name="vitrine",
@@ -55,7 +59,7 @@ def run(
     ] = None,
     column: Annotated[
         list[str] | None,
-        typer.Option(help="What a column means: item_id=, image=, label= or date=COLUMN. Repeatable."),
+        typer.Option(help="What a column means: item_id=, image= or date=COLUMN. Repeatable."),
     ] = None,
     max_bad_fraction: Annotated[
         float, typer.Option(help="Refuse the manifest above this share of bad rows.", min=0, max=1)
@@ -76,13 +80,13 @@ def run(
       vitrine run sample_catalog/catalog.csv --label product_type --target height_cm --json
     """
     _require_file(catalog)
-    roles = ({"label": label} if label else {}) | options.parse_columns(column or [])
     run_config = cfg.RunConfig(
         catalog=cfg.CatalogConfig(
             path=catalog,
+            label=label,
             targets=tuple(options.parse_target(text) for text in target or []),
             max_bad_fraction=max_bad_fraction,
-        ).model_copy(update=roles),
+        ).model_copy(update=options.parse_columns(column or [])),
         store=store,
         encoder=cfg.EncoderConfig(
             name=encoder, checkpoint=str(checkpoint) if checkpoint else None, device=device, batch_size=batch_size
@@ -94,20 +98,7 @@ def run(
         index=cfg.IndexConfig(metric=metric),
         seed=seed,
     )
-    use_store(Store(store))
-    # Whatever a library prints while the flow runs must not end up in what a script reads.
-    with contextlib.redirect_stdout(sys.stderr):
-        from app.summary import print_summary
-        from flows.catalog_features import catalog_features
-
-        quiet_logs()
-        try:
-            metrics = catalog_features(run_config)
-        except VitrineError:
-            raise
-        # Prefect has logged the traceback already.
-        except Exception as error:
-            raise RunError(f"the run failed, by a defect: {type(error).__name__}: {error}") from error
+    metrics = _run_flow(run_config)
     if as_json:
         typer.echo(metrics.model_dump_json(indent=2))
     else:
@@ -169,6 +160,21 @@ def main() -> None:
     except VitrineError as error:
         typer.echo(f"vitrine: {error}", err=True)
         sys.exit(FAILED)
+
+
+def _run_flow(config: cfg.RunConfig) -> "RunMetrics":
+    """Run the flow with embedded defaults. Whatever libraries print meanwhile is kept out of what a script reads."""
+    use_store(Store(config.store))
+    with contextlib.redirect_stdout(sys.stderr):
+        from flows.catalog_features import catalog_features
+
+        quiet_logs()
+        try:
+            return catalog_features(config)
+        except VitrineError:
+            raise
+        except Exception as error:
+            raise RunError(f"the run failed: {type(error).__name__}: {error}. The log has the traceback") from error
 
 
 def _require_file(catalog: str) -> None:

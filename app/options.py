@@ -6,7 +6,7 @@ from typer import BadParameter
 
 from vitrine.config import Target
 
-ROLES = {"item_id": "item_column", "image": "image_column", "label": "label", "date": "date"}
+ROLES = {"item_id": "item_column", "image": "image_column", "date": "date"}
 
 
 def parse_components(text: str) -> int | float:

@@ -1,11 +1,16 @@
 """What a run prints when it is done: a table, and where to look."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from vitrine.runs import RunMetrics
+if TYPE_CHECKING:
+    # It brings scikit-learn with it, and the command line is to start at once.
+    from vitrine.runs import RunMetrics
 
 
 def print_summary(console: Console, metrics: RunMetrics, commands: Mapping[str, str]) -> None:

@@ -54,6 +54,9 @@ MEANING: dict[Reason, tuple[Stage, str]] = {
     Reason.EMPTY: (Stage.DOWNLOAD, "the body has no bytes"),
     Reason.TOO_LARGE: (Stage.DOWNLOAD, "the image has more bytes or more pixels than allowed"),
     Reason.NOT_AN_IMAGE: (Stage.DOWNLOAD, "the first bytes are not those of a supported image format"),
-    Reason.LOAD_FAILED: (Stage.EXTRACT, "the bytes are those of an image, but it cannot be decoded"),
+    Reason.LOAD_FAILED: (
+        Stage.EXTRACT,
+        "an image by its first bytes, but it cannot be decoded; at download: its header",
+    ),
     Reason.EXTRACTION_ERROR: (Stage.EXTRACT, "the encoder failed on this image; it is tried again by the next run"),
 }

@@ -11,17 +11,21 @@ from vitrine.download.engine import download_images
 from vitrine.download.progress import DownloadProgress
 from vitrine.download.sources import is_http, source_state
 from vitrine.results import Catalog, Downloads
-from vitrine.store import Store, digest_of
+from vitrine.store import Store, digest_of, image_name
 
 
-def _sources_state(store: Store, catalog: Catalog, **_: object) -> str:
-    return source_state(_images(store, catalog), catalog.base)
+def _state(store: Store, catalog: Catalog, **_: object) -> str:
+    """What the inputs do not show: how the local files stand, and which fetched images the store has lost since."""
+    name = _ledger_name(catalog)
+    fetched = store.read_table(name, columns=["sha256"])["sha256"].drop_null().to_pylist() if store.exists(name) else []
+    lost = [sha256 for sha256 in fetched if not store.exists(image_name(sha256))]
+    return digest_of("".join([source_state(_images(store, catalog), catalog.base), *lost]).encode())
 
 
-@step("download", version=1, state=_sources_state)
+@step("download", version=1, state=_state)
 def download(store: Store, catalog: Catalog, config: DownloadConfig) -> Downloads:
     """Fetch what the catalog's ledger does not have yet, and write the ledger."""
-    name = f"downloads/{catalog.name}-{digest_of(catalog.base.encode())[:8]}.parquet"
+    name = _ledger_name(catalog)
     previous = store.read_table(name) if store.exists(name) else None
     logger = get_run_logger()
 
@@ -55,6 +59,10 @@ def download(store: Store, catalog: Catalog, config: DownloadConfig) -> Download
         n_failed=failed.num_rows,
         n_retryable=sum(is_http(image) for image in failed["image"].to_pylist()),
     )
+
+
+def _ledger_name(catalog: Catalog) -> str:
+    return f"downloads/{catalog.name}-{digest_of(catalog.base.encode())[:8]}.parquet"
 
 
 def _images(store: Store, catalog: Catalog) -> list[str]:

@@ -33,3 +33,9 @@ def test_the_store_may_be_any_file_system(tmp_path: Path, monkeypatch: pytest.Mo
     (match, *_) = search_run(store, newest_run(store), tmp_path / rows[3]["image"], k=1)
     assert match.image == rows[3]["image"]
     assert catalog_features(config).images_extracted == 0
+
+    # A cached download does not dangle: an image that the store has lost is fetched again.
+    for name in store.walk("features") + store.walk("images")[:1]:
+        store.remove(name)
+    metrics = catalog_features(config)
+    assert (metrics.rows_ok, metrics.images_extracted) == (8, 8)

@@ -173,6 +173,7 @@ def _run_flow(config: cfg.RunConfig) -> "RunMetrics":
             return catalog_features(config)
         except VitrineError:
             raise
+        # Any other error is Prefect's, MLflow's or a defect, and Prefect has logged its traceback.
         except Exception as error:
             raise RunError(f"the run failed: {type(error).__name__}: {error}. The log has the traceback") from error
 

@@ -50,7 +50,7 @@ class ByContent(CachePolicy):
         task_ctx: TaskRunContext,
         inputs: dict[str, Any],
         flow_parameters: dict[str, Any],  # noqa: ARG002  (Prefect's interface)
-        **kwargs: Any,  # noqa: ARG002
+        **kwargs: Any,  # noqa: ARG002  (likewise)
     ) -> str | None:
         """The key: a digest, and the file name of the result."""
         store: Store = inputs["store"]
@@ -113,7 +113,7 @@ def step(
     return wrap
 
 
-def is_worth_a_retry(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:  # noqa: ARG001
+def is_worth_a_retry(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:  # noqa: ARG001  (Prefect's interface)
     """Not when the input or the environment is at fault: the same would happen again."""
     return not isinstance(state.result(raise_on_failure=False), VitrineError)
 

@@ -75,14 +75,3 @@ def label_purity(clusters: ArrayLike, labels: Sequence[str | None]) -> float | N
     if not labelled:
         return None
     return sum(count for _, count in dominant_labels(clusters, labels).values()) / labelled
-
-
-def medoids(clusters: ArrayLike, distances: ArrayLike) -> dict[int, int]:
-    """The row nearest its centre, for every cluster in order; of rows equally near the first.
-
-    Both inputs have the shape (n,), as `assign` gives them.
-    """
-    numbers = np.asarray(clusters)
-    order = np.lexsort((np.asarray(distances), numbers))
-    found, first = np.unique(numbers[order], return_index=True)
-    return dict(zip(found.tolist(), order[first].tolist(), strict=True))

@@ -49,6 +49,7 @@ def read_header(data: bytes, max_pixels: int) -> ImageHeader:
             width, height = image.size
     except Image.DecompressionBombError as error:
         raise ImageError(Reason.TOO_LARGE, str(error)) from error
+    # Pillow's decoders raise whatever a broken file leads them to.
     except Exception as error:
         raise _load_failed(error) from error
     if width * height > max_pixels:
@@ -73,6 +74,7 @@ def decode_image(source: bytes | str | Path) -> Image.Image:
         image.load()
         _rotate(image)
         return _to_rgb(image)
+    # Pillow's decoders raise whatever a broken file leads them to.
     except Exception as error:
         raise _load_failed(error) from error
 

@@ -3,7 +3,7 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from vitrine.clustering import assign, dominant_labels, fit_kmeans, label_purity, medoids
+from vitrine.clustering import assign, dominant_labels, fit_kmeans, label_purity
 from vitrine.config import ClusteringConfig
 
 CENTRES = np.array([[0, 0], [10, 0], [0, 10]], dtype=np.float32)
@@ -111,9 +111,3 @@ def test_dominant_labels_take_the_first_of_equals_and_skip_the_unlabelled() -> N
 def test_labels_and_clusters_must_match() -> None:
     with pytest.raises(ValueError, match="shorter"):
         label_purity([0, 1], ["a"])
-
-
-def test_medoids_are_the_nearest_rows_and_the_first_of_equals() -> None:
-    clusters = np.array([1, 0, 1, 0, 3], dtype=np.int32)
-    distances = np.array([0.5, 0.2, 0.1, 0.2, 9], dtype=np.float32)
-    assert list(medoids(clusters, distances).items()) == [(0, 1), (1, 2), (3, 4)]

@@ -76,7 +76,7 @@ def _blank_timm(name: str, entry: ZooEntry | None) -> _Blank:
     except RuntimeError as error:
         raise EncoderError(f"encoder '{name}': timm cannot make it: {error}. {_suggestion(name)}") from error
     config: dict[str, Any] = vars(module)["pretrained_cfg"]
-    data = resolve_data_config({}, pretrained_cfg=config)  # type: ignore[no-untyped-call]
+    data = resolve_data_config({}, pretrained_cfg=config)  # type: ignore[no-untyped-call]  # timm leaves it untyped
     return _Blank(
         name=name,
         architecture=architecture,

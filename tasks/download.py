@@ -55,8 +55,6 @@ def download(store: Store, catalog: Catalog, config: DownloadConfig) -> Download
     logger.info("%d images are in the store, %d failed", ledger.num_rows - failed.num_rows, failed.num_rows)
     return Downloads(
         ledger=store.write_table(name, _with_others(ledger, previous)),
-        n_ok=ledger.num_rows - failed.num_rows,
-        n_failed=failed.num_rows,
         n_retryable=sum(is_http(image) for image in failed["image"].to_pylist()),
     )
 

@@ -43,8 +43,6 @@ class Downloads(Frozen):
     """A catalog's images, in the store or with a reason why not."""
 
     ledger: Ref
-    n_ok: int
-    n_failed: int
     n_retryable: int
     """Failures that a later try may mend although the catalog has not changed: those of the web."""
 
